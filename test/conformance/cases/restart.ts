@@ -1,0 +1,152 @@
+// What a server still knows after it was killed without warning and started again.
+import type { Group } from "../case.ts";
+import {
+  all,
+  call,
+  compact,
+  create,
+  del,
+  grant,
+  keepAlive,
+  leases,
+  op,
+  openKeepAlive,
+  openWatch,
+  put,
+  range,
+  receive,
+  rev,
+  revoke,
+  sleep,
+  txn,
+} from "../steps.ts";
+
+const restart = { kind: "restart" } as const;
+const timeLeft = (leaseId: bigint) =>
+  call("Lease/LeaseTimeToLive", { ID: leaseId, keys: true }, { timeLeftAside: true });
+const everything = { rangeEnd: "\x00" } as const;
+const history = [
+  put("a", "1"),
+  put("a", "2"),
+  txn({ success: [op.put("c", "1"), op.put("b", "1")] }),
+  del("a"),
+  put("d", "x".repeat(3000)),
+  put("b", "2"),
+];
+
+export const restarts: Group = {
+  name: "restart",
+  flags: [],
+  cases: [
+    {
+      name: "keys, their history, and the revision",
+      rows: ["KV2", "KV29"],
+      setup: history,
+      steps: [
+        restart,
+        all(),
+        ...[1, 2, 3, 4, 5, 6].map((offset) => all({ revision: rev(offset) })),
+        all({ revision: rev(7) }),
+        put("a", "3"),
+        put("b", "3", { prevKv: true }),
+        all(),
+      ],
+    },
+    {
+      name: "events of before, in the same order",
+      rows: ["W4", "W7", "W9"],
+      setup: history,
+      steps: [
+        restart,
+        openWatch(),
+        create("\x00", { ...everything, startRevision: rev(1), prevKv: true }),
+        receive(2),
+        put("b", "3"),
+        receive(1),
+      ],
+    },
+    {
+      name: "a compaction",
+      rows: ["KV24", "KV26", "W5", "W6"],
+      setup: [...history, compact(rev(4))],
+      steps: [
+        restart,
+        all({ revision: rev(3) }),
+        all({ revision: rev(4) }),
+        compact(rev(4)),
+        openWatch(),
+        create("\x00", { ...everything, startRevision: rev(3) }),
+        receive(2),
+        create("\x00", { ...everything, startRevision: rev(4), prevKv: true }),
+        receive(2),
+        compact(rev(6)),
+        all({ revision: rev(5) }),
+      ],
+    },
+    {
+      name: "leases and what is attached to them",
+      rows: ["L1", "L4", "L8", "L13"],
+      setup: [
+        grant(600n, 5n),
+        grant(700n, -6n),
+        grant(800n, 7n),
+        put("a", "1", { lease: 5n }),
+        put("b", "1", { lease: 5n }),
+        put("c", "1", { lease: -6n }),
+        put("b", "2"),
+        del("a"),
+        put("a", "2", { lease: -6n }),
+        revoke(7n),
+      ],
+      steps: [
+        restart,
+        leases(),
+        timeLeft(5n),
+        timeLeft(-6n),
+        timeLeft(7n),
+        grant(60n, 5n),
+        openKeepAlive(),
+        keepAlive(5n),
+        keepAlive(7n),
+        receive(2, "ka"),
+        revoke(-6n),
+        all(),
+      ],
+    },
+    {
+      name: "a lease that runs out afterwards",
+      rows: ["L10"],
+      setup: [grant(2n, 5n), put("b", "1", { lease: 5n }), put("a", "1", { lease: 5n })],
+      steps: [
+        restart,
+        openWatch(),
+        create("\x00", { ...everything, prevKv: true }),
+        receive(1),
+        sleep(2000),
+        receive(1),
+        leases(),
+        all(),
+      ],
+    },
+    {
+      name: "refused requests leave nothing that comes back",
+      rows: ["KV21"],
+      setup: [put("a", "1")],
+      steps: [
+        put("b", "1", { lease: 99n }),
+        txn({ success: [op.put("a", "2"), op.put("n", "", { ignoreValue: true })] }),
+        compact(rev(5)),
+        restart,
+        all(),
+        put("a", "2"),
+        range("a"),
+      ],
+    },
+    {
+      name: "three times in a row",
+      rows: ["KV29"],
+      setup: [put("a", "1"), restart, put("a", "2"), restart, del("a"), put("b", "1"), restart],
+      steps: [all(), ...[1, 2, 3, 4].map((offset) => all({ revision: rev(offset) })), put("a", "3"), all()],
+    },
+  ],
+};
