@@ -1,9 +1,9 @@
 // Stands for election, and leads when it is its turn.
 import { Election } from "../../recipes/index.ts";
 import { enter, leave, report } from "./actor.ts";
-import { electionName, ttl } from "./messages.ts";
+import { electionName } from "./messages.ts";
 
-await enter(async (client, name) => {
+await enter(async (client, name, ttl) => {
   report({ kind: "waiting" });
   const leadership = await new Election(client, electionName, { session: { ttl } }).campaign(name);
   report({ kind: "leads", epoch: String(leadership.epoch) });

@@ -1,7 +1,7 @@
 // The processes of the story: started, listened to, and ended by their own process ids, however the story ends.
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { Order, Report, ReportOf } from "./messages.ts";
+import { type Order, type Report, type ReportOf, shortTtl } from "./messages.ts";
 
 export type Role = "greeter" | "worker" | "candidate";
 
@@ -17,10 +17,10 @@ export class Actor {
   readonly #listeners = new Set<() => void>();
   #isGone = false;
 
-  constructor(role: Role, name: string, endpoint: string) {
+  constructor(role: Role, name: string, endpoint: string, ttl: string) {
     this.name = name;
     const program = fileURLToPath(new URL(`./${role}.js`, import.meta.url));
-    this.#child = fork(program, [endpoint, name], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    this.#child = fork(program, [endpoint, name, ttl], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     this.#child.on("message", (message) => {
       this.#reports.push(message as Report);
       this.#notify();
@@ -120,8 +120,9 @@ export class Cast implements AsyncDisposable {
     process.on("exit", this.#killAll);
   }
 
-  start(role: Role, name: string): Actor {
-    const actor = new Actor(role, name, this.#endpoint);
+  /** @param ttl Of its leases. Default: as short as the story is told best with. */
+  start(role: Role, name: string, ttl: string = shortTtl): Actor {
+    const actor = new Actor(role, name, this.#endpoint, ttl);
     this.#actors.push(actor);
     return actor;
   }

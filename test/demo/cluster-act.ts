@@ -3,6 +3,7 @@ import { type Client, connect } from "../../sdk/index.ts";
 import type { Scene } from "./acts.ts";
 import { Cast } from "./cast.ts";
 import { Member } from "./member.ts";
+import { longTtl } from "./messages.ts";
 import { type Stage, seconds } from "./stage.ts";
 
 const prefix = "demo/journal/";
@@ -67,7 +68,7 @@ async function play(stage: Stage, members: readonly Member[], client: Client, ca
   for (const { name, endpoint, pid } of members) stage.line(name, `serves at ${endpoint} (process ${pid})`);
   const leader = await leaderOf(members, client);
   stage.line(leader.name, "was elected by the others, and leads");
-  const worker = cast.start("worker", "worker-3");
+  const worker = cast.start("worker", "worker-3", longTtl);
   const { token } = await worker.hears("acquired");
   stage.line(worker.name, `takes a lock in the cluster, with token ${token}`);
   const journal = new Journal(client);

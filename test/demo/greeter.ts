@@ -5,9 +5,9 @@ import { Registry } from "../../recipes/index.ts";
 import type { LeaseDiagnostics } from "../../sdk/index.ts";
 import { enter, leave, report } from "./actor.ts";
 import { greet } from "./greeting.ts";
-import { serviceName, ttl } from "./messages.ts";
+import { serviceName } from "./messages.ts";
 
-await enter(async (client, name) => {
+await enter(async (client, name, ttl) => {
   const server = new grpc.Server();
   const answer: grpc.handleUnaryCall<string, string> = (call, callback) => {
     callback(null, `hello ${call.request}, this is ${name}`);

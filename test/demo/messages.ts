@@ -20,8 +20,10 @@ export type Report =
 
 export type ReportOf<K extends Report["kind"]> = Extract<Report, { readonly kind: K }>;
 
-/** The leases of the story: as short as a cluster with default election timeouts allows. */
-export const ttl = "4s";
+/** The leases that run out in the story: as short as a cluster with default election timeouts allows. */
+export const shortTtl = "4s";
+/** The lease that is to outlive a leader, also where the machine is slow and the election takes its time. */
+export const longTtl = "15s";
 export const serviceName = "demo/greeter";
 export const lockName = "demo/ledger";
 export const electionName = "demo/scheduler";

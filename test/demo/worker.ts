@@ -2,11 +2,11 @@
 import { LockLostError, Mutex } from "../../recipes/index.ts";
 import { op } from "../../sdk/index.ts";
 import { enter, leave, report } from "./actor.ts";
-import { lockName, ttl } from "./messages.ts";
+import { lockName } from "./messages.ts";
 
 const ledger = "demo/ledger-text";
 
-await enter(async (client, name) => {
+await enter(async (client, name, ttl) => {
   report({ kind: "waiting" });
   const lock = await new Mutex(client, lockName, { session: { ttl }, label: name }).acquire();
   const prepared = lock.guard(client.txn().then(op.put(ledger, `${name} was here, late`)));

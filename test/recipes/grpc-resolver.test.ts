@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
 import { type GrpcModule, Registry, registerGrpcResolver } from "../../recipes/index.ts";
-import { rejection, until } from "../sdk/harness.ts";
+import { pause, rejection, until } from "../sdk/harness.ts";
+import { TcpProxy } from "../support/tcp-proxy.ts";
 import { connectThroughProxy, eachTarget } from "./support.ts";
 
 const identity = (bytes: Buffer): Buffer => bytes;
@@ -22,8 +23,8 @@ after(() => {
   for (const server of servers) server.forceShutdown();
 });
 
-/** A gRPC server that answers with its own address. */
-async function startServer(): Promise<{
+/** A gRPC server that answers with its own address, or, where it is told to, takes calls and never answers. */
+async function startServer(hold?: () => void): Promise<{
   readonly server: grpc.Server;
   readonly port: number;
   readonly address: string;
@@ -32,7 +33,7 @@ async function startServer(): Promise<{
   servers.add(server);
   let port = 0;
   const answer: grpc.handleUnaryCall<Buffer, Buffer> = (_, callback) =>
-    callback(null, Buffer.from(`127.0.0.1:${port}`));
+    hold === undefined ? callback(null, Buffer.from(`127.0.0.1:${port}`)) : hold();
   server.addService({ whoami }, { whoami: answer });
   port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
@@ -105,6 +106,50 @@ eachTarget((world) => {
     const third = await registry.register({ service, address: "127.0.0.1", port: three.port });
     await until("the new one is called", async () => (await caller.callers(4)).has(three.address));
     await Promise.all([second.close(), third.close()]);
+  });
+
+  test("a call that an instance takes with it into death fails, or goes to another where the service config allows it", async () => {
+    const client = await world.connect();
+    const service = `${world.prefix()}svc`;
+    const registry = new Registry(client);
+    const living = await startServer();
+    await using survivor = await registry.register({ service, address: "127.0.0.1", port: living.port });
+    const retryPolicy = {
+      maxAttempts: 5,
+      initialBackoff: "0.01s",
+      maxBackoff: "0.1s",
+      backoffMultiplier: 2,
+      retryableStatusCodes: ["UNAVAILABLE"],
+    };
+    const round = async (methodConfig: readonly object[]): Promise<PromiseSettledResult<string>[]> => {
+      let taken = 0;
+      const dying = await startServer(() => (taken += 1));
+      await using wire = await TcpProxy.start(dying.port);
+      await using victim = await registry.register({ service, address: "127.0.0.1", port: wire.port });
+      const scheme = ownScheme();
+      const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }], methodConfig };
+      registerGrpcResolver(grpc, registry, { scheme, serviceConfig });
+      using caller = new Caller(`${scheme}:///${service}`);
+      const calls: Promise<string>[] = [];
+      await until("the victim has taken calls", async () => {
+        const call = caller.call({ waitForReady: true });
+        call.catch(() => undefined);
+        calls.push(call);
+        await pause(5);
+        return taken >= 2;
+      });
+      // As when a process is killed: its connections end in the middle, and nobody listens any more.
+      await wire.refuse();
+      const outcomes = await Promise.allSettled(calls);
+      // Its place in the list is no different: whoever calls now may still be sent to the dead.
+      assert.equal(victim.state, "registered");
+      return outcomes;
+    };
+    const failed = (await round([])).filter(({ status }) => status === "rejected");
+    assert(failed.length >= 2);
+    const outcomes = await round([{ name: [{ service: "test.Service" }], retryPolicy }]);
+    for (const outcome of outcomes) assert.deepEqual(outcome, { status: "fulfilled", value: living.address });
+    assert.equal(survivor.state, "registered");
   });
 
   test("without instances calls fail soon, or wait if they are told to; the first instance ends that", async () => {
