@@ -257,6 +257,19 @@ test("the top level holds what it should and nothing else", () => {
   assert.deepEqual([...strange], []);
 });
 
+test("links in pages lead to files that are there", () => {
+  const pages = ["README.md", ...["server", "sdk", "recipes", "test"].flatMap(filesBelow)].filter((file) =>
+    file.endsWith(".md"),
+  );
+  const broken = pages.flatMap((page) =>
+    [...readFileSync(join(repositoryRoot, page), "utf8").matchAll(/\]\((?!https?:)([^)#]+)/g)]
+      .map(([, target]) => join(dirname(page), target ?? ""))
+      .filter((target) => !existsSync(join(repositoryRoot, target)))
+      .map((target) => `${page} leads to ${target}`),
+  );
+  assert.deepEqual(broken, []);
+});
+
 test("formatting and lint", () => {
   const biome = join(repositoryRoot, "node_modules", ".bin", "biome");
   const result = spawnSync(biome, ["check", "--error-on-warnings", "."], { cwd: repositoryRoot, encoding: "utf8" });
