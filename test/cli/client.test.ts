@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { bytes, type Client, connect } from "../../sdk/index.ts";
 import { createSelfSigned } from "../../server/transport/self-signed.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { findEtcd, freePorts, type ServerUnderTest, type Target, targets } from "../support/server-under-test.ts";
+import { findEtcd, type ServerUnderTest, type Target, targets } from "../support/server-under-test.ts";
 import { cleanEnvironment, runProgram, runQuorate } from "./run-program.ts";
 
 const etcdctl = findEtcd("etcdctl");

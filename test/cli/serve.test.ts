@@ -26,8 +26,8 @@ import { connect } from "../../sdk/index.ts";
 import { chooseFormat, leastLevel, welcome } from "../../server/cli/serve/announce.ts";
 import { type LogSettings, openLogOutputs } from "../../server/cli/serve/log-output.ts";
 import { createSystemLogger } from "../../server/lib/system-logger.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { freePorts } from "../support/server-under-test.ts";
 import { cleanEnvironment, type Ended, runQuorate } from "./run-program.ts";
 
 const readyText = "ready to serve client requests";

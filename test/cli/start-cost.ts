@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuTimeOf } from "../bench/lib/process-usage.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { freePorts } from "../support/server-under-test.ts";
 import { cleanEnvironment, runQuorate } from "./run-program.ts";
 
 const rounds = Number(process.argv[2] ?? 7);

@@ -1,8 +1,8 @@
 // A member as a process of its own, of which the test wants to see how it ends and what it says.
 import { type ChildProcess, spawn } from "node:child_process";
 import type { TestContext } from "node:test";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { freePorts } from "../support/server-under-test.ts";
 
 export interface Ended {
   readonly status: number | null;

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { freePorts } from "../support/server-under-test.ts";
 
 const readyText = "ready to serve client requests";
 const startLimitMs = 15_000;

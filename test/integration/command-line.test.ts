@@ -5,8 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { runProgram } from "../cli/run-program.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
-import { findEtcd, freePorts } from "../support/server-under-test.ts";
+import { findEtcd } from "../support/server-under-test.ts";
 import { Cluster, pause } from "./cluster/cluster.ts";
 import { MemberProcess, type UnexpectedEnd } from "./cluster/member-process.ts";
 

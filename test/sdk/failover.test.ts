@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { RangeResponse, WatchRequest, WatchResponse } from "../../proto/gen/etcdserverpb/rpc.ts";
 import { AbortError, ClosedError, connect, UnavailableError } from "../../sdk/index.ts";
-import { freePorts } from "../support/server-under-test.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { eachTarget, rejection, until } from "./harness.ts";
 import { ScriptedServer } from "./scripted-server.ts";

@@ -1,6 +1,7 @@
 // A TCP proxy in user space, to do to connections what networks do: delay, stop one direction or both without a word,
 // break off in the middle of an answer, refuse. It knows nothing of what passes through.
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from "node:net";
+import { freePorts } from "./free-ports.ts";
 
 /** `toServer`: from whoever connected to the proxy; `toClient`: back to it. */
 export type Direction = "toServer" | "toClient";
@@ -40,7 +41,8 @@ export class TcpProxy implements AsyncDisposable {
   static async start(target: string | number): Promise<TcpProxy> {
     const url = typeof target === "number" ? new URL(`http://127.0.0.1:${target}`) : new URL(target);
     const proxy = new TcpProxy({ host: url.hostname, port: Number(url.port) });
-    await proxy.#listen(0);
+    const [port] = (await freePorts(1)) as [number];
+    await proxy.#listen(port);
     return proxy;
   }
 

@@ -8,7 +8,8 @@ import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { connect } from "../../sdk/index.ts";
 import { until } from "../sdk/harness.ts";
-import { freePorts, type ServerUnderTest } from "../support/server-under-test.ts";
+import { freePorts } from "../support/free-ports.ts";
+import type { ServerUnderTest } from "../support/server-under-test.ts";
 import { type CertificateFiles, TestPki } from "./support/certificates.ts";
 import { logLines, planMember, startCluster, startMember } from "./support/member.ts";
 

@@ -4,7 +4,7 @@ import { performance } from "node:perf_hooks";
 import { RangeResponse } from "../../../proto/gen/etcdserverpb/rpc.ts";
 import { resolveConfig } from "../../../server/cli/serve/resolve-config.ts";
 import { type MemberConfig, silentLogger, startMember } from "../../../server/index.ts";
-import { freePorts } from "../../support/server-under-test.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { H2Client } from "../load/h2-client.ts";
 import { keyText, paths, rangeMessage } from "../load/messages.ts";
 import { unaryCall } from "../load/unary-call.ts";

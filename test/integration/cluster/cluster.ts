@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { memberIdOf } from "../../../server/state/cluster/member-id.ts";
 import { WireClient } from "../../conformance/wire-client.ts";
-import { freePorts } from "../../support/server-under-test.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { TcpProxy } from "../../support/tcp-proxy.ts";
 import { DataVolume } from "./data-volume.ts";
 import { MemberProcess, type UnexpectedEnd } from "./member-process.ts";

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Client, connect } from "../../../sdk/index.ts";
 import { until } from "../../sdk/harness.ts";
-import { freePorts, type ServerUnderTest } from "../../support/server-under-test.ts";
+import { freePorts } from "../../support/free-ports.ts";
+import type { ServerUnderTest } from "../../support/server-under-test.ts";
 import { TestPki } from "../support/certificates.ts";
 import { startMember } from "../support/member.ts";
 

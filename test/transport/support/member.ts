@@ -3,8 +3,9 @@
 import { spawnSync } from "node:child_process";
 import type { TestContext } from "node:test";
 import { type Ended, runProgram, runQuorate } from "../../cli/run-program.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { quorateProgram } from "../../support/paths.ts";
-import { findEtcd, freePorts, ServerUnderTest } from "../../support/server-under-test.ts";
+import { findEtcd, ServerUnderTest } from "../../support/server-under-test.ts";
 
 /** Short elections: a member serves sooner. */
 const fastArgs = ["--heartbeat-interval", "20", "--election-timeout", "200"] as const;
