@@ -74,6 +74,8 @@ export class LogStore implements LogReader {
   #offset: number;
   #checksum: number;
   #writing: Promise<void> | undefined;
+  /** Files that go, one after the other in the order of their making, whoever gave them up. */
+  #removing: Promise<void> = Promise.resolve();
   #state: "open" | "failed" | "closed" = "open";
 
   private constructor(
@@ -344,16 +346,26 @@ export class LogStore implements LogReader {
 
   /**
    * Gives files up whose entries are all at or below `index`. The caller has their effect on disk elsewhere. Some
-   * entries at or below `index` stay, since files go whole.
+   * entries at or below `index` stay, since files go whole. Resolves when the files are gone; those of a log that is
+   * closed before their turn has come stay.
    */
-  async release(index: number): Promise<void> {
+  release(index: number): Promise<void> {
     let count = 0;
     while ((this.#segments[count + 1]?.header.previous.index ?? Number.POSITIVE_INFINITY) <= index) count++;
-    if (count === 0) return;
-    const gone = this.#segments.splice(0, count);
-    this.#index.dropTo((this.#segments[0] as OpenSegment).header.previous.index);
-    for (const segment of gone) {
+    if (count > 0) {
+      const gone = this.#segments.splice(0, count);
+      this.#index.dropTo((this.#segments[0] as OpenSegment).header.previous.index);
+      // A second release must not overtake a first one: a gap between the files that a crash leaves is damage.
+      const turn = mutated("log/releases-overtake") ? Promise.resolve() : this.#removing;
+      this.#removing = turn.then(() => this.#remove(gone));
+    }
+    return this.#removing;
+  }
+
+  async #remove(segments: readonly OpenSegment[]): Promise<void> {
+    for (const segment of segments) {
       await segment.file.close();
+      if (this.#state === "closed") continue;
       this.#options.disk.remove(segment.path);
       // One by one, oldest first: two names that are not yet synced might go in either order, and leave a gap.
       await this.#options.disk.syncFolder(this.#options.folder);
@@ -366,6 +378,8 @@ export class LogStore implements LogReader {
     this.#state = "closed";
     this.#pool.stopWaiting();
     await this.#writing;
+    // Whoever gave the files up hears of a failure.
+    await this.#removing.catch(() => undefined);
     await this.#pool.close();
     for (const segment of this.#segments) await segment.file.close();
   }

@@ -8,6 +8,7 @@ export const logMutations = {
   "log/vote-not-saved": "A hard state without entries keeps its term and forgets whom it voted for.",
   "log/damage-taken-for-torn": "Entries that were durable and are damaged are cut off as if they had never been.",
   "log/torn-tail-refused": "A write that a crash cut short is taken for damage.",
+  "log/releases-overtake": "A release of files goes on while an earlier one has not ended.",
   "log/snapshot-digest-ignored": "A snapshot that was damaged on its way is installed.",
 } as const;
 

@@ -45,7 +45,6 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #node: RawNode;
   readonly #proposals: ProposalTable;
-  #releasing: Promise<void> = Promise.resolve();
   readonly #route: ProposalRoute;
   readonly #readIndex: ReadIndex;
   readonly #readyLoop: ReadyLoop;
@@ -442,10 +441,7 @@ export class Replica {
     const { backend, log, catchUpEntries } = this.#options;
     this.#storeInUseBytes = backend.sizeBytes().inUse;
     this.#applyLoop.resume();
-    // One after the other: the log's files must go oldest first, however slowly the disk forgets them.
-    this.#releasing = this.#releasing
-      .then(() => (this.#isClosed ? undefined : log.release(index - catchUpEntries)))
-      .catch((error: unknown) => this.fail(error));
+    log.release(index - catchUpEntries).catch((error: unknown) => this.fail(error));
   }
 
   /**

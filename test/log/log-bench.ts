@@ -7,7 +7,7 @@ import type { LogError } from "../../server/log/log-error.ts";
 import { LogStore, type LogStoreOptions } from "../../server/log/log-store.ts";
 import type { Save } from "../../server/raft/ready.ts";
 import { type Entry, emptyHardState, type HardState, noEntryId, type SnapshotMeta } from "../../server/raft/types.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { type DiskFault, type DiskOperation, MemoryDisk, type MemoryDiskOptions } from "../support/memory-disk.ts";
 import { microtasks, VirtualClock } from "../support/virtual-clock.ts";
 
 export const logFolder = "/data/log";
@@ -25,6 +25,36 @@ export function diskWithFolder(random: Random): MemoryDisk {
   const disk = new MemoryDisk({ random });
   disk.makeFolder("/data");
   return disk.copy();
+}
+
+/** A disk that completes operations when asked to, in order. */
+export class SlowDisk {
+  readonly disk: MemoryDisk;
+  fault: ((operation: DiskOperation) => DiskFault | undefined) | undefined;
+  isFast = true;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(random: Random, from?: MemoryDisk, capacityBytes?: number) {
+    const options: MemoryDiskOptions = {
+      random,
+      schedule: (_, complete) => {
+        if (this.isFast) queueMicrotask(complete);
+        else this.#waiting.push(complete);
+      },
+      faultOf: (operation) => this.fault?.(operation),
+      ...(capacityBytes === undefined ? {} : { capacityBytes }),
+    };
+    this.disk = (from ?? diskWithFolder(random)).copy(options);
+  }
+
+  async completeSome(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) this.#waiting.shift()?.();
+    await microtasks();
+  }
+
+  async completeAll(): Promise<void> {
+    while (this.#waiting.length > 0) await this.completeSome(this.#waiting.length);
+  }
 }
 
 export async function openLog(
