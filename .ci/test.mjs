@@ -18,7 +18,7 @@ if (files.length === 0) {
 // Two files at a time: many tests start servers, and a test that only passes on an idle machine is a bad test.
 const result = spawnSync(
   process.execPath,
-  ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=spec", ...files],
+  ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-timeout=600000", "--test-reporter=spec", ...files],
   { cwd: root, stdio: "inherit" },
 );
 process.exit(result.status ?? 1);

@@ -11,7 +11,7 @@ import { createSelfSigned } from "../../server/transport/self-signed.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
 import { findEtcd, type ServerUnderTest, type Target, targets } from "../support/server-under-test.ts";
-import { cleanEnvironment, runProgram, runQuorate } from "./run-program.ts";
+import { cleanEnvironment, patience, runProgram, runQuorate } from "./run-program.ts";
 
 const etcdctl = findEtcd("etcdctl");
 
@@ -63,12 +63,12 @@ function commandsOn(target: Target): void {
   on("endpoints that cannot be reached: status 2, and each is told by itself where all are asked", async () => {
     const [port] = await freePorts(1);
     const nobody = `127.0.0.1:${port}`;
-    const lost = await runQuorate(["--endpoints", nobody, "--dial-timeout=300ms", "get", "a"]);
+    const lost = await runQuorate(["--endpoints", nobody, "--dial-timeout=3s", "get", "a"]);
     assert.equal(lost.status, 2);
     assert.match(lost.stderr, /^Error: .*ECONNREFUSED/);
     const found = await runQuorate(["--endpoints", `${nobody},${server.endpoint}`, "get", "nothing"]);
     assert.deepEqual([found.status, found.stderr], [0, ""]);
-    const both = ["--endpoints", `${nobody},${server.endpoint}`, "--dial-timeout=300ms", "endpoint"];
+    const both = ["--endpoints", `${nobody},${server.endpoint}`, "--dial-timeout=3s", "endpoint"];
     const status = await runQuorate([...both, "status", "-w", "json"]);
     assert.equal(status.status, 1);
     assert.match(status.stderr, new RegExp(`^Failed to get the status of endpoint ${nobody} \\(`));
@@ -140,10 +140,10 @@ function commandsOn(target: Target): void {
   });
 
   on("a lease is kept alive until it is gone", async () => {
-    const { id } = await client.lease.grant({ ttl: "5s" });
+    const { id } = await client.lease.grant({ ttl: "15s" });
     const hex = id.toString(16).padStart(16, "0");
     const kept = start(["lease", "keep-alive", hex]);
-    await kept.until(`lease ${hex} keepalived with TTL(5)\n`);
+    await kept.until(`lease ${hex} keepalived with TTL(15)\n`);
     await client.lease.revoke(id);
     assert.deepEqual(await kept.ended, [0, null]);
     assert(kept.output().endsWith(`lease ${hex} expired or revoked.\n`), kept.output());
@@ -238,7 +238,7 @@ function commandsOn(target: Target): void {
   }
 
   function startProgram(program: string, args: readonly string[], input: "ignore" | "pipe" = "ignore"): Started {
-    const child = spawn(program, args, { stdio: [input, "pipe", "pipe"], env: cleanEnvironment() });
+    const child = spawn(program, args, { stdio: [input, "pipe", "pipe"], env: { ...cleanEnvironment(), ...patience } });
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
     child.stdout!.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr!.on("data", (chunk: Buffer) => stderr.push(chunk));
@@ -292,7 +292,7 @@ test("TLS: an endpoint without a scheme follows the flags, and certificates are 
   assert.deepEqual([good.status, good.stdout.toString(), good.stderr], [0, "OK\n", ""]);
   const skipped = await runQuorate(["--endpoints", bare, "--insecure-skip-tls-verify", "get", "a"]);
   assert.equal(skipped.stdout.toString(), "a\n1\n");
-  const unknown = await runQuorate(["--endpoints", url, "--dial-timeout=500ms", "get", "a"]);
+  const unknown = await runQuorate(["--endpoints", url, "--dial-timeout=3s", "get", "a"]);
   assert.equal(unknown.status, 2);
   assert.match(unknown.stderr, /certificate/);
 });

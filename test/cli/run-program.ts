@@ -21,6 +21,9 @@ export interface RunOptions {
 
 const timeoutMs = 60_000;
 
+/** A busy machine is no failure of a command: what flags do not say, these do. */
+export const patience = { QUORATECTL_DIAL_TIMEOUT: "20s", QUORATECTL_COMMAND_TIMEOUT: "30s" };
+
 /** Variables that would change what programs do, taken out of the environment. */
 export function cleanEnvironment(): { [name: string]: string | undefined } {
   return Object.fromEntries(
@@ -30,7 +33,10 @@ export function cleanEnvironment(): { [name: string]: string | undefined } {
 
 export function runProgram(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const { input = "", env = {}, cwd, onStart } = options;
-  const spawnOptions: SpawnOptions = { env: { ...cleanEnvironment(), ...env }, ...(cwd === undefined ? {} : { cwd }) };
+  const spawnOptions: SpawnOptions = {
+    env: { ...cleanEnvironment(), ...patience, ...env },
+    ...(cwd === undefined ? {} : { cwd }),
+  };
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, spawnOptions);
     const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
@@ -67,7 +73,7 @@ export async function runInProcess(
     input: Readable.from(input.length === 0 ? [] : [Buffer.from(input)]),
     output: collect(stdout),
     errors: collect(stderr),
-    environment: env,
+    environment: { ...patience, ...env },
   });
   return { status, signal: null, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
 }

@@ -36,6 +36,11 @@ test("the table covers the surface and is recorded", (t) => {
     assert(said.end !== null, `${name} has no answers to be compared with: ${item.notOn35}`);
   }
   const known = new Set([...names, ...groups.map((group) => `${group.name}: *`)]);
+  assert.deepEqual(
+    [...timedCases].filter((name) => !names.includes(name)),
+    [],
+    "timed cases that are not there",
+  );
   const strange = allowedDifferences.flatMap((difference) => difference.cases).filter((name) => !known.has(name));
   assert.deepEqual(strange, [], "allowed differences of cases that are not there");
   const errors = JSON.stringify(recorded) + JSON.stringify(readRecorded("3.6"));
@@ -48,17 +53,35 @@ test("the table covers the surface and is recorded", (t) => {
   for (const [row, reason] of Object.entries(rowsNotCovered)) t.diagnostic(`row ${row} is not covered: ${reason}`);
 });
 
+/**
+ * Here a lease runs out, or a server's clock ticks, between two requests. On a machine that stands still for a second or
+ * two at that moment it is another story that was told, by either server; so these are told again, a few times at most.
+ */
+const timedCases: ReadonlySet<string> = new Set([
+  "lease-keep-alive: keep-alive renews",
+  "lease-expiry: an expired lease takes its keys in one revision",
+  "lease-expiry: an expired lease without keys is no revision",
+  "lease-expiry: two leases that expire, one after the other",
+  "restart: a lease that runs out afterwards",
+  "quick-progress: an idle watcher hears of progress",
+]);
+const triesMax = 4;
+
 async function judge(program: Program, party: Party): Promise<{ readonly version: string; readonly passed: number }> {
   const { version, outcomes } = await sweepProgram(program, groups, () => true);
   const problems: string[] = [];
   let failed = 0;
   for (const { name, item } of cases) {
     if (party === "etcd" && item.notOn35 !== undefined) continue;
-    const outcome = outcomes.get(name) ?? { problem: "not run" };
-    const found =
-      "problem" in outcome
-        ? [`${name} could not be run: ${outcome.problem}`]
-        : problemsOf(name, item, outcome.answers, party);
+    const problemsIn = (found: typeof outcomes): readonly string[] => {
+      const outcome = found.get(name) ?? { problem: "not run" };
+      if ("problem" in outcome) return [`${name} could not be run: ${outcome.problem}`];
+      return problemsOf(name, item, outcome.answers, party);
+    };
+    let found = problemsIn(outcomes);
+    for (let tries = 1; found.length > 0 && timedCases.has(name) && tries < triesMax; tries++) {
+      found = problemsIn((await sweepProgram(program, groups, (wanted) => wanted === name)).outcomes);
+    }
     if (found.length > 0) failed += 1;
     problems.push(...found);
   }

@@ -91,7 +91,7 @@ const checks: { readonly [name: string]: Check } = {
     assert.equal(await client.getAll().prefix("leased/").count(), 0);
     await assert.rejects(async () => lease.put("leased/c").value("z"), EtcdLeaseInvalidError);
 
-    const kept = client.lease(2);
+    const kept = client.lease(5);
     await kept.put("kept").value("x");
     await Promise.all([once(kept, "keepaliveSucceeded"), once(kept, "keepaliveFired")]);
     assert.equal(await client.get("kept"), "x");
@@ -183,8 +183,8 @@ const checks: { readonly [name: string]: Check } = {
   elections: async (client, endpoint) => {
     const rival = new Etcd3({ hosts: `http://${endpoint}` });
     try {
-      const election = client.election("leader", 2);
-      const observer = await rival.election("leader", 2).observe();
+      const election = client.election("leader", 30);
+      const observer = await rival.election("leader", 30).observe();
       const leaders: (string | undefined)[] = [];
       const third = new Promise<void>((resolve) => {
         observer.on("change", (leader) => {
@@ -194,7 +194,7 @@ const checks: { readonly [name: string]: Check } = {
       });
       const first = election.campaign("one");
       await first.wait();
-      const second = rival.election("leader", 2).campaign("two");
+      const second = rival.election("leader", 30).campaign("two");
       assert.equal(await election.leader(), "one");
       await first.proclaim("one again");
       assert.equal(await rival.election("leader").leader(), "one again");

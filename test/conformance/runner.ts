@@ -25,7 +25,7 @@ export interface CaseAnswers {
   readonly end: Json;
 }
 
-const receiveTimeoutMs = 5000;
+const receiveTimeoutMs = 30_000;
 /** After the last step, streams must hold their peace for this long. */
 const quietMs = 110;
 const notFound = 5;

@@ -25,7 +25,7 @@ export interface Scene {
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const limitMs = 20_000;
+const limitMs = 60_000;
 
 /** Waits until something holds; false if that takes too long. */
 async function comesTrue(condition: () => boolean | Promise<boolean>): Promise<boolean> {

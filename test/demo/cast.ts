@@ -6,7 +6,7 @@ import { type Order, type Report, type ReportOf, shortTtl } from "./messages.ts"
 export type Role = "greeter" | "worker" | "candidate";
 
 /** The longest that anybody waits for anybody. */
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 /** One process. */
 export class Actor {

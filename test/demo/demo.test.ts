@@ -13,6 +13,7 @@ class Run {
   constructor() {
     this.child = spawn(process.execPath, [join(repositoryRoot, "dist", "test", "demo", "main.js")], {
       stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, QUORATE_DEMO_LIMIT_MS: "240000", QUORATE_DEMO_TTL: "8s" },
     });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.output += text;

@@ -8,7 +8,7 @@ import { freePorts } from "../support/free-ports.ts";
 import { quorateProgram } from "../support/paths.ts";
 
 const readyText = "ready to serve client requests";
-const startLimitMs = 15_000;
+const startLimitMs = 60_000;
 const stopLimitMs = 5000;
 const startAttempts = 3;
 

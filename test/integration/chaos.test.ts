@@ -42,27 +42,30 @@ async function lie({ recorder, signal }: ClientOptions): Promise<void> {
 }
 
 /** Answers from its memory what a member should be asked. */
-async function remember({ cluster, recorder, signal }: ClientOptions): Promise<void> {
+async function remember({ cluster, recorder }: ClientOptions): Promise<void> {
   const member = cluster.members[0]!;
   const put = async (value: string): Promise<void> => {
     const request = { kind: "put", key: "remembered", value, lease: 0n } as const;
-    await recorder.record("writer", request, async () => {
-      const message = { key: Buffer.from("remembered"), value: Buffer.from(value) };
-      const answer = await member.wire.call("KV/Put", message);
-      if (!("response" in answer)) return { kind: "unknown" };
-      const { revision } = (answer.response as { readonly header: { readonly revision: bigint } }).header;
-      return { kind: "returned", result: { kind: "put", revision: Number(revision) } };
-    });
+    // Until it is acknowledged: otherwise what is remembered might be true.
+    for (let isAcknowledged = false; !isAcknowledged; ) {
+      await recorder.record("writer", request, async () => {
+        const message = { key: Buffer.from("remembered"), value: Buffer.from(value) };
+        const answer = await member.wire.call("KV/Put", message);
+        if (!("response" in answer)) return { kind: "unknown" };
+        isAcknowledged = true;
+        const { revision } = (answer.response as { readonly header: { readonly revision: bigint } }).header;
+        return { kind: "returned", result: { kind: "put", revision: Number(revision) } };
+      });
+    }
   };
   await put("old");
   await put("new");
   const request = { kind: "range", keys: { kind: "key", key: "remembered" } } as const;
   const keyValue = { key: "remembered", value: "old", createRevision: 0, modRevision: 0, version: 1, lease: 0n };
-  if (!signal.aborted)
-    await recorder.record("forgetful", request, async () => ({
-      kind: "returned",
-      result: { kind: "range", revision: undefined, keyValues: [keyValue], count: 1, hasMore: false },
-    }));
+  await recorder.record("forgetful", request, async () => ({
+    kind: "returned",
+    result: { kind: "range", revision: undefined, keyValues: [keyValue], count: 1, hasMore: false },
+  }));
 }
 
 for (const [what, besides] of [

@@ -51,7 +51,7 @@ interface FourthMember extends AsyncDisposable {
 }
 
 /** A member that learns everything from a YAML file. */
-async function createFourth(cluster: Cluster): Promise<FourthMember> {
+async function createFourth(cluster: Cluster, electionTimeout: string): Promise<FourthMember> {
   const [clientPort, peerPort] = await freePorts(2);
   const [endpoint, peerUrl] = [`http://127.0.0.1:${clientPort}`, `http://127.0.0.1:${peerPort}`];
   const initial = [...cluster.members.map((member) => `${member.name}=${member.peerUrl}`), `fourth=${peerUrl}`].join(
@@ -69,6 +69,7 @@ async function createFourth(cluster: Cluster): Promise<FourthMember> {
       `initial-advertise-peer-urls: ${peerUrl}`,
       `initial-cluster: ${initial}`,
       "initial-cluster-state: existing",
+      `election-timeout: ${electionTimeout}`,
       "",
     ].join("\n"),
   );
@@ -83,7 +84,9 @@ async function createFourth(cluster: Cluster): Promise<FourthMember> {
 }
 
 async function operate(t: TestContext, run: Tool): Promise<void> {
-  await using cluster = await Cluster.start({ size: 3 });
+  // Long enough for a busy machine: leadership is to move when it is told to, and not in between.
+  const electionTimeout = "4000";
+  await using cluster = await Cluster.start({ size: 3, args: ["--election-timeout", electionTimeout] });
   const [m1, m2, m3] = cluster.members as [Member, Member, Member];
   const all = cluster.members.map(({ endpoint }) => endpoint).join();
 
@@ -94,13 +97,13 @@ async function operate(t: TestContext, run: Tool): Promise<void> {
     assert.equal(rows.length, 3);
     assert.equal(rows.filter((row) => /[|│] +true [|│] +false [|│]/.test(row)).length, 1, rows.join("\n"));
   });
-  const health = await run(m1.endpoint, "endpoint", "health", "--cluster");
+  const health = await patiently(() => run(m1.endpoint, "endpoint", "health", "--cluster"));
   assert.equal(health.match(/is healthy: successfully committed proposal/g)?.length, 3, health);
 
   assert.match(await run(m1.endpoint, "put", "through", "m1"), /OK/);
   assert.match(await run(m3.endpoint, "get", "through"), /through\nm1/);
 
-  await using fourth = await createFourth(cluster);
+  await using fourth = await createFourth(cluster, electionTimeout);
   const added = await run(all, "member", "add", "fourth", "--learner", `--peer-urls=${fourth.peerUrl}`);
   assert.match(added, /Member +[0-9a-f]+ added to cluster/);
   assert.match(added, /ETCD_INITIAL_CLUSTER_STATE="existing"/);

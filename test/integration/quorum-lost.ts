@@ -74,7 +74,7 @@ export async function loseQuorum(
   ];
   const alone = { yes: 0, no: 0 };
   for (const endMs = performance.now() + options.lastsMs; performance.now() < endMs; ) {
-    const answer = await left.wire.call("KV/Range", { key, serializable: true }, { deadlineMs: 2000 });
+    const answer = await left.wire.call("KV/Range", { key, serializable: true }, { deadlineMs: options.deadlineMs });
     if ("response" in answer) alone.yes += 1;
     else alone.no += 1;
     await pause(50);
@@ -85,7 +85,12 @@ export async function loseQuorum(
 
   for (const { process } of others) process.start();
   const backMs = await untilWritten(left);
-  const read = await left.wire.call("KV/Range", { key });
+  let read = await left.wire.call("KV/Range", { key });
+  // Those who come back may elect once more.
+  for (const endMs = performance.now() + backMsMax; !("response" in read) && performance.now() < endMs; ) {
+    await pause(100);
+    read = await left.wire.call("KV/Range", { key });
+  }
   return {
     survivor,
     writes,
@@ -99,15 +104,17 @@ export async function loseQuorum(
   };
 }
 
+const backMsMax = 60_000;
+
 async function untilWritten(member: ClusterMember): Promise<number> {
   const startedMs = performance.now();
-  while (performance.now() - startedMs < 30_000) {
+  while (performance.now() - startedMs < backMsMax) {
     const request = { key: Buffer.from("quorum/back"), value: Buffer.from("back") };
-    const answer = await member.wire.call("KV/Put", request, { deadlineMs: 1000 });
+    const answer = await member.wire.call("KV/Put", request, { deadlineMs: 5000 });
     if ("response" in answer) return performance.now() - startedMs;
     await pause(50);
   }
-  throw new Error("no write was acknowledged within 30 s of the others' return");
+  throw new Error(`no write was acknowledged within ${backMsMax} ms of the others' return`);
 }
 
 if (process.argv[1]?.endsWith("quorum-lost.js")) {

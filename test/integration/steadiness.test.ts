@@ -16,7 +16,13 @@ const attempts = 3;
 
 async function staysSteady(cluster: Cluster, what: () => Promise<Steadiness>): Promise<Steadiness> {
   for (let attempt = 1; ; attempt++) {
-    const found = await what();
+    let found: Steadiness;
+    try {
+      found = await what();
+    } catch (error) {
+      if (attempt === attempts) throw error;
+      continue;
+    }
     const isSteady = found.elections === 0 && found.leasesLost === 0;
     if (isSteady || attempt === attempts) {
       assert(isSteady, drawSteadiness([found]));

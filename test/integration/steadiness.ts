@@ -49,10 +49,13 @@ export async function watchSteadiness(
   const startedMs = performance.now();
   const stop = new AbortController();
   const writing = writeOn(client, stop.signal);
-  await trouble();
-  // What follows from it may take a moment to show.
-  await pause(leaseTtlMs);
-  stop.abort();
+  try {
+    await trouble();
+    // What follows from it may take a moment to show.
+    await pause(leaseTtlMs);
+  } finally {
+    stop.abort();
+  }
   const times = await writing;
   const seconds = (performance.now() - startedMs) / 1000;
   const after = await cluster.statusOf(await cluster.untilLeader(), 5000);
@@ -140,7 +143,7 @@ export async function snapshotOf(cluster: Cluster, mebibytes: number): Promise<S
     const added = await cluster.add(through, false);
     joined = (await added?.process.untilReady(120_000)) ?? false;
     if (!joined) throw new Error(`the new member does not serve\n${added?.process.logTail}`);
-    const status = await cluster.statusOf(added!);
+    const status = await cluster.statusOf(added!, 30_000);
     const leader = await cluster.statusOf(through, 5000);
     if (status === undefined || status.revision < (leader?.revision ?? 0) - 1000)
       throw new Error(`the new member is at revision ${status?.revision}, the leader at ${leader?.revision}`);
