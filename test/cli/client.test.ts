@@ -188,6 +188,8 @@ function commandsOn(target: Target): void {
     leader.child.kill("SIGTERM");
     assert.deepEqual(await leader.ended, [0, null]);
     await listener.until("two\n");
+    // The listener may hear of it before the winner does.
+    await next.until("two\n");
     next.child.kill("SIGINT");
     assert.deepEqual(await next.ended, [0, null]);
     listener.child.kill("SIGINT");
