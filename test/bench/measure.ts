@@ -117,6 +117,8 @@ const fillTimeoutMs = 600_000;
  * after a day. The rest of the warm-up has the row's own shape.
  */
 const rehearsalShape: Shape = { connections: 10, streams: 50 };
+/** Most that is waited for a server to put away what the rehearsal left: the row is to measure its own load. */
+const afterRehearsalSecondsMax = 5;
 
 function warmUpOf({ warmUpSeconds }: MeasureOptions): { rehearsalSeconds: number; settlingSeconds: number } {
   return { rehearsalSeconds: warmUpSeconds / 2, settlingSeconds: warmUpSeconds / 2 };
@@ -226,7 +228,10 @@ async function driveWithH2load(
   const work = row.constant!;
   const load = { endpoint: running.endpoint, shape, work };
   const { rehearsalSeconds, settlingSeconds } = warmUpOf(options);
-  if (rehearsalSeconds > 0) await runH2load({ ...load, shape: rehearsalShape, seconds: rehearsalSeconds });
+  if (rehearsalSeconds > 0) {
+    await runH2load({ ...load, shape: rehearsalShape, seconds: rehearsalSeconds });
+    await untilQuiet(afterRehearsalSecondsMax);
+  }
   if (settlingSeconds > 0) await runH2load({ ...load, seconds: settlingSeconds });
   await observed.begin();
   const result = await runH2load({ ...load, seconds: options.seconds });
@@ -263,7 +268,10 @@ async function driveWithOwn(
   const { rehearsalSeconds, settlingSeconds } = warmUpOf(options);
   const spec = { target, work: row.work, seed, processes: options.generatorProcesses };
   // Keys and leases of its own: those of the load that counts must be as it expects them.
-  if (rehearsalSeconds > 0) await rehearse({ ...spec, shape: rehearsalShape, seed: seed + 1000 }, rehearsalSeconds);
+  if (rehearsalSeconds > 0) {
+    await rehearse({ ...spec, shape: rehearsalShape, seed: seed + 1000 }, rehearsalSeconds);
+    await untilQuiet(afterRehearsalSecondsMax);
+  }
   const load = await LoadRun.start({ ...spec, shape });
   try {
     await Promise.race([sleep(settlingSeconds * 1000), load.failure()]);
