@@ -306,7 +306,8 @@ eachTarget((world) => {
     const sources = [defaults({ http: { port: 1 } }), cluster(cut.client, { prefix })];
     const options = { schema, sources, lastGood, logger, wait: "300ms" } as const;
     await direct.kv.put(`${prefix}http/port`, "7");
-    const first = await loadConfig(options);
+    // Nothing may be taken for the last good state yet, however long the cluster takes.
+    const first = await loadConfig({ ...options, wait: "30s" });
     await first.close();
     assert.equal(statSync(lastGood).mode & 0o777, 0o600);
     assert.equal(readdirSync(join(lastGood, "..")).length, 1, "no scratch file is left");

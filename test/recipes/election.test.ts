@@ -189,7 +189,7 @@ eachTarget((world) => {
     await using twoWays = await connectTwoWays(world);
     const { client, proxy } = twoWays;
     const direct = await world.connect();
-    const session = await openSession(client, { ttl: "20s" });
+    const session = await openSession(client, { ttl: "60s" });
     const leadership = await new Election(client, `${world.prefix()}election`, { session }).campaign("0");
     proxy.blackhole("toServer");
     // The first request is held; when its connection is given up the same is asked elsewhere.
@@ -211,7 +211,7 @@ eachTarget((world) => {
     const other = await world.connect();
     const name = `${world.prefix()}election`;
     const events: string[] = [];
-    const first = new Election(cut.client, name, { session: { ttl: "2s" } }).lead("first", async ({ signal }) => {
+    const first = new Election(cut.client, name, { session: { ttl: "8s" } }).lead("first", async ({ signal }) => {
       events.push("first leads");
       await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
       events.push("first stops");

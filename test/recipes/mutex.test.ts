@@ -15,7 +15,7 @@ import {
 } from "../../recipes/index.ts";
 import { AbortError, type Client, compare, formatLeaseId, op } from "../../sdk/index.ts";
 import { pause, rejection, until } from "../sdk/harness.ts";
-import { connectThroughProxy, countCalls, eachTarget, isSettled, keysBelow } from "./support.ts";
+import { connectThroughProxy, countCalls, eachTarget, isSettled, keysBelow, patient } from "./support.ts";
 
 /** As many contenders as there are clients, each queued behind the one before. */
 async function queueUp(clients: readonly Client[], name: string): Promise<Promise<HeldLock>[]> {
@@ -37,7 +37,7 @@ eachTarget((world) => {
   test("the key is etcd's: name, slash, lease id in hex; leased; its create revision is the token", async () => {
     const client = await world.connect();
     const name = `${world.prefix()}lock`;
-    const session = await openSession(client, { ttl: "5s" });
+    const session = await openSession(client, { ttl: "60s" });
     const lock = await new Mutex(client, name, { session }).acquire();
     assert.equal(lock.key, `${name}/${formatLeaseId(session.id)}`);
     const kv = await client.kv.get(lock.key);
@@ -146,7 +146,7 @@ eachTarget((world) => {
     const [holder, waiter] = await connectMany(2);
     const name = `${world.prefix()}lock`;
     const held = await new Mutex(holder!, name).acquire();
-    const session = await openSession(waiter!, { ttl: "5s" });
+    const session = await openSession(waiter!, { ttl: "60s" });
     const waiting = new Mutex(waiter!, name, { session }).acquire();
     waiting.catch(() => undefined);
     const key = `${name}/${formatLeaseId(session.id)}`;
@@ -177,7 +177,7 @@ eachTarget((world) => {
     const name = `${world.prefix()}lock`;
     for (let round = 0; round < 10; round++) {
       const held = await new Mutex(holder!, name).acquire();
-      const session = await openSession(waiter!, { ttl: "5s" });
+      const session = await openSession(waiter!, { ttl: "60s" });
       const waiting = new Mutex(waiter!, name, { session }).acquire();
       waiting.catch(() => undefined);
       await until("it waits", async () => (await keysBelow(holder!, `${name}/`)).length === 2);
@@ -218,7 +218,7 @@ eachTarget((world) => {
   test("a key that another program made under the same lease is not shared", async () => {
     const client = await world.connect();
     const name = `${world.prefix()}lock`;
-    const session = await openSession(client, { ttl: "5s" });
+    const session = await openSession(client, { ttl: "60s" });
     const key = `${name}/${formatLeaseId(session.id)}`;
     await client.kv.put(key, "", { leaseId: session.id });
     const error = await rejection(new Mutex(client, name, { session }).acquire());
@@ -236,7 +236,7 @@ eachTarget((world) => {
     const nested: HeldLock[] = [];
     // More than are looked at in one step.
     for (let index = 0; index < 20; index++) nested.push(await new Mutex(one!, `${name}/${index}`).acquire());
-    const outer = await new Mutex(other!, name).acquire({ wait: "5s" });
+    const outer = await new Mutex(other!, name).acquire({ wait: "30s" });
     const queued = new Mutex(one!, name).acquire();
     await until("it waits", async () => (await new Mutex(one!, name).inspect()).waiters.length === 1);
     assert.equal(await new Mutex(await world.connect(), name).tryAcquire(), undefined);
@@ -272,7 +272,7 @@ eachTarget((world) => {
     // Also for those who wait inside this process.
     assert((await rejection(new Mutex(one!, name).acquire({ wait: 50 }))) instanceof WaitTimeoutError);
     await held.release();
-    await (await new Mutex(one!, name).acquire({ wait: "5s" })).release();
+    await (await new Mutex(one!, name).acquire({ wait: "30s" })).release();
   });
 
   test("giving up rejects with the reason, and nothing is left in the queue", async () => {
@@ -298,7 +298,7 @@ eachTarget((world) => {
   test("a key that somebody removes is a lock that is lost, though its session lives", async () => {
     const client = await world.connect();
     const name = `${world.prefix()}lock`;
-    const session = await openSession(client, { ttl: "5s" });
+    const session = await openSession(client, { ttl: "60s" });
     const lock = await new Mutex(client, name, { session }).acquire();
     await client.kv.delete(lock.key);
     await until("it is lost", () => lock.signal.aborted);
@@ -313,7 +313,7 @@ eachTarget((world) => {
   test("the end of the session is the end of all its locks, told once each, with the cause", async () => {
     const client = await world.connect();
     const prefix = world.prefix();
-    const session = await openSession(client, { ttl: "2s" });
+    const session = await openSession(client, { ttl: "60s" });
     const locks = await Promise.all([1, 2, 3].map((n) => new Mutex(client, `${prefix}${n}`, { session }).acquire()));
     let told = 0;
     for (const lock of locks) lock.signal.addEventListener("abort", () => told++);
@@ -374,7 +374,7 @@ eachTarget((world) => {
   test("unlock deletes the key that was made for the lock and no other", async () => {
     const client = await world.connect();
     const name = `${world.prefix()}lock`;
-    const session = await openSession(client, { ttl: "5s" });
+    const session = await openSession(client, { ttl: "60s" });
     const lock = await new Mutex(client, name, { session }).acquire();
     // Gone and back in one step, so that only its create revision tells it from the old one.
     await client.kv.delete(lock.key);
@@ -443,7 +443,7 @@ eachTarget((world) => {
   });
 
   test("a free lock is taken in one round trip and released in another", async () => {
-    await using proxied = await connectThroughProxy(world);
+    await using proxied = await connectThroughProxy(world, patient);
     const mutex = new Mutex(proxied.client, `${world.prefix()}lock`);
     await (await mutex.acquire()).release();
     assert.equal(await countCalls(proxied.proxy.endpoint, async () => (await mutex.acquire()).release()), 2);

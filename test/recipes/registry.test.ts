@@ -79,7 +79,7 @@ eachTarget((world) => {
   test("after the loss of its session it registers again under a new one, as a new incarnation", async () => {
     const client = await world.connect();
     const service = `${world.prefix()}s`;
-    const registration = await new Registry(client, { session: { ttl: "2s" } }).register({ service, address: "a:1" });
+    const registration = await new Registry(client, { session: { ttl: "20s" } }).register({ service, address: "a:1" });
     const states = statesOf(registration);
     const first = registration.session!;
     await client.lease.revoke(first.id);
@@ -112,7 +112,7 @@ eachTarget((world) => {
     await using cut = await connectThroughProxy(world);
     const direct = await world.connect();
     const service = `${world.prefix()}s`;
-    const registry = new Registry(cut.client, { session: { ttl: "2s" } });
+    const registry = new Registry(cut.client, { session: { ttl: "8s" } });
     const registration = await registry.register({ service, address: "a:1" });
     const states = statesOf(registration);
     cut.proxy.blackhole();
@@ -121,7 +121,7 @@ eachTarget((world) => {
     cut.proxy.heal();
     await until("it is back", async () => (await stored(direct, registration.key)) !== undefined);
     await until("it knows", () => registration.state === "registered");
-    // A machine under load may lose a session of two seconds once more.
+    // A machine under load may lose its session once more.
     assert((await stored(direct, registration.key))!.Instance.epoch >= 2);
     assert(states.includes("registering") && states.at(-1) === "registered", states.join());
     await registration.close();
@@ -131,7 +131,7 @@ eachTarget((world) => {
     await using cut = await connectThroughProxy(world);
     const direct = await world.connect();
     const service = `${world.prefix()}s`;
-    const registry = new Registry(cut.client, { session: { ttl: "5s", margin: "2500ms" } });
+    const registry = new Registry(cut.client, { session: { ttl: "20s", margin: "10s" } });
     const registration = await registry.register({ service, address: "a:1" });
     const { revision } = await direct.kv.list(registration.key);
     const lost = registration.session!;
@@ -238,7 +238,7 @@ eachTarget((world) => {
     await using cut = await connectThroughProxy(world);
     const direct = await world.connect();
     const service = `${world.prefix()}s`;
-    const session = await openSession(cut.client, { ttl: "20s" });
+    const session = await openSession(cut.client, { ttl: "60s" });
     const registry = new Registry(cut.client, { session });
     cut.proxy.cutNext("toClient");
     const registration = await registry.register({ service, address: "a:1" });
@@ -261,7 +261,7 @@ eachTarget((world) => {
     const { client, proxy } = twoWays;
     const direct = await world.connect();
     const service = `${world.prefix()}s`;
-    const session = await openSession(client, { ttl: "20s" });
+    const session = await openSession(client, { ttl: "60s" });
     const registration = await new Registry(client, { session }).register({ service, address: "a:1", metadata: 0 });
     proxy.blackhole("toServer");
     await registration.update({ metadata: 1 });
@@ -301,7 +301,7 @@ eachTarget((world) => {
   test("a session that it was given and that is lost is the end of it", async () => {
     const client = await world.connect();
     const service = `${world.prefix()}s`;
-    const session = await openSession(client, { ttl: "5s" });
+    const session = await openSession(client, { ttl: "60s" });
     const registration = await new Registry(client, { session }).register({ service, address: "a:1" });
     await session.close();
     await until("it has failed", () => registration.state === "failed");
@@ -324,6 +324,6 @@ eachTarget((world) => {
     assert((await rejection(registering)) instanceof AbortError);
     cut.proxy.heal();
     await pause(300);
-    assert.deepEqual(await keysBelow(direct, `${service}/`), []);
+    await until("nothing is left", async () => (await keysBelow(direct, `${service}/`)).length === 0);
   });
 });

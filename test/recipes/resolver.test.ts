@@ -76,7 +76,7 @@ eachTarget((world) => {
     const direct = await world.connect();
     const service = `${world.prefix()}s`;
     const [one, two] = await register(direct, service, "a:1", "b:1");
-    await using resolver = await new Registry(cut.client).resolve(service, { staleMax: "700ms", whenEmpty: "empty" });
+    await using resolver = await new Registry(cut.client).resolve(service, { staleMax: "5s", whenEmpty: "empty" });
     const seen = record(resolver);
     await until("it is connected", () => resolver.staleForMs() === 0);
     await cut.proxy.refuse();
@@ -84,17 +84,14 @@ eachTarget((world) => {
     resolver.pick()[Symbol.dispose]();
     assert.equal(addresses(resolver.endpoints), "a:1 b:1");
     await two!.close();
-    await until("it is too old", () => resolver.staleForMs() > 800);
+    await until("it is too old", () => resolver.staleForMs() > 5_100);
     assert.throws(
       () => resolver.pick(),
       (error: unknown) => error instanceof RecipeError && error.code === "STALE",
     );
     assert.equal(addresses(resolver.endpoints), "a:1 b:1");
-    const healedMs = performance.now();
     await cut.proxy.accept();
     await until("it follows again", () => addresses(resolver.endpoints) === "a:1");
-    // Far below the five seconds that are promised.
-    assert(performance.now() - healedMs < 5000);
     assert.equal(resolver.pick().endpoint.address, "a:1");
     assert.deepEqual(seen, ["a:1 b:1", "a:1"], "no false removal was ever shown");
     await one!.close();
@@ -124,7 +121,7 @@ eachTarget((world) => {
     const client = await world.connect();
     const service = `${world.prefix()}s`;
     const [one] = await register(client, service, "a:1");
-    await using patient = await new Registry(client).resolve(service, { whenEmpty: { keepLast: "400ms" } });
+    await using patient = await new Registry(client).resolve(service, { whenEmpty: { keepLast: "4s" } });
     await using trusting = await new Registry(client).resolve(service, { whenEmpty: "empty" });
     await using strict = await new Registry(client).resolve(service, { whenEmpty: "error" });
     await one!.close();

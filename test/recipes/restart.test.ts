@@ -49,12 +49,14 @@ eachTarget(
     });
 
     test("a member that stands still costs nobody a lock that it gives to somebody else", async () => {
-      const [one, other] = [await world.connect(), await world.connect()];
+      // Both notice that it is silent, and try to reach it anew.
+      const options = { liveness: { probeAfter: "1250ms", deadAfter: "2500ms" }, connectTimeout: "20s" } as const;
+      const [one, other] = [await world.connect(options), await world.connect(options)];
       const name = `${world.prefix()}lock`;
-      const held = await new Mutex(one, name, { session: { ttl: "2s" } }).acquire();
+      const held = await new Mutex(one, name, { session: { ttl: "6s" } }).acquire();
       let lostFirst: boolean | undefined;
       held.signal.addEventListener("abort", () => (lostFirst ??= true));
-      const next = new Mutex(other, name, { session: { ttl: "20s" } }).acquire().then((lock) => {
+      const next = new Mutex(other, name, { session: { ttl: "60s" } }).acquire().then((lock) => {
         lostFirst ??= false;
         return lock;
       });
