@@ -98,7 +98,7 @@ test("requests that come byte by byte are recognised all the same", async () => 
 });
 
 test("whoever speaks neither is closed, and the log says why", async () => {
-  await using open = openDoor({ limits: { handshakeTimeoutMs: 150 } });
+  await using open = openDoor({ limits: { handshakeTimeoutMs: 2_000 } });
   const { port } = await open.listen("http://127.0.0.1:0");
   const cases: readonly (readonly [string | Buffer, RegExp])[] = [
     [Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]), /TLS handshake on a port without TLS/],

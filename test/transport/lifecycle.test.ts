@@ -290,13 +290,20 @@ test("drain: a client that does not answer the ping is not waited for; one that 
 });
 
 test("drain: a client that has no call under way, or no longer, is not waited for as long as one that has", async () => {
-  const link = open();
-  link.send(request(1, grpcMessage(Buffer.from('{"text":"slow","delayMs":30}'))));
+  let finish!: () => void;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const link = MemoryLink.open({}, (server: GrpcServer) =>
+    server.add({ unary: EchoDefinition.unary }, { unary: () => finished.then(() => ({ text: "slow" })) }),
+  );
+  link.send(request(1));
   await link.settle();
   const drained = link.server.drain(5_000, 700);
   link.turn();
   link.advance(2_000);
   assert.equal(link.socket.isDestroyed, false);
+  finish();
   while (link.statusOf(1) === undefined) await link.settle();
   assert.equal(link.statusOf(1), 0);
   link.advance(700);

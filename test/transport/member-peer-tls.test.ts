@@ -6,7 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
-import { connect } from "../../sdk/index.ts";
+import { ClientError, connect } from "../../sdk/index.ts";
 import { until } from "../sdk/harness.ts";
 import { freePorts } from "../support/free-ports.ts";
 import type { ServerUnderTest } from "../support/server-under-test.ts";
@@ -27,9 +27,18 @@ async function valuesOf(members: readonly ServerUnderTest[], key: string): Promi
   );
 }
 
+/** Puts until it is taken: an election may come between, and a put may be repeated. */
 async function put(member: ServerUnderTest, key: string, value: string): Promise<void> {
-  await using client = await connect({ endpoints: member.endpoint });
-  await client.kv.put(key, value);
+  await until("the put is taken", async () => {
+    try {
+      await using client = await connect({ endpoints: member.endpoint });
+      await client.kv.put(key, value);
+      return true;
+    } catch (error) {
+      if (error instanceof ClientError) return false;
+      throw error;
+    }
+  });
 }
 
 async function assertReplicates(members: readonly ServerUnderTest[], key: string): Promise<void> {

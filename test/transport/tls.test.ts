@@ -13,7 +13,8 @@ import { silentLogger } from "../../server/lib/logger.ts";
 import { systemClock } from "../../server/lib/system-clock.ts";
 import { keepSelfSigned } from "../../server/transport/self-signed.ts";
 import { TlsContext, type TlsOptions } from "../../server/transport/tls-context.ts";
-import { TestPki } from "./support/certificates.ts";
+import { until } from "../sdk/harness.ts";
+import { type CertificateFiles, TestPki } from "./support/certificates.ts";
 import { BareSocket, http1, http2, http2On } from "./support/clients.ts";
 import { type OpenDoor, openDoor } from "./support/door.ts";
 import { EchoDefinition } from "./support/echo-service.ts";
@@ -293,40 +294,34 @@ test("tls: changed files take effect for new connections, broken ones do not", a
     socket.destroy();
     return serial;
   };
-  const reread = (): Promise<unknown> => {
-    open.logger.lines.length = 0;
-    return open.logger.until(({ message }) => message === "certificate files were read again");
-  };
-  const first = server.serial.toString("hex");
-  assert.equal(await serialNow(), first);
+  const isShown = async ({ serial }: CertificateFiles): Promise<boolean> =>
+    (await serialNow()) === serial.toString("hex");
+  const replace = (): CertificateFiles => servers.issue({ hosts: ["localhost"], into: server });
+  assert(await isShown(server));
   const before = connectHttp2("https://localhost", {
     createConnection: () =>
       connectTls({ port: port!, ca, servername: "localhost", ...identity, ALPNProtocols: ["h2"] }),
   });
   assert.equal((await http2On(before, "/page")).status, 200);
-  // The first look at the files has to have happened, so that what follows is seen as a change.
-  await new Promise((resolve) => setTimeout(resolve, 1_200));
-  const again = reread();
-  const replaced = servers.issue({ hosts: ["localhost"], into: server });
-  await again;
-  const second = replaced.serial.toString("hex");
-  assert.equal(await serialNow(), second);
+  // The first look at the files takes them without a word: these show that it has happened.
+  const early = replace();
+  await until("the first look at the files", () => isShown(early));
+  open.logger.lines.length = 0;
+  const replaced = replace();
+  await until("the next look", () => isShown(replaced));
+  assert(open.logger.lines.some(({ message }) => message === "certificate files were read again"));
   assert.equal((await http2On(before, "/page")).status, 200);
 
   open.logger.lines.length = 0;
   writeFileSync(server.certFile, replaced.certPem.slice(0, 200));
   await open.logger.until(({ message }) => message.startsWith("certificate files cannot be used"));
-  assert.equal(await serialNow(), second);
-  const repaired = reread();
-  const third = servers.issue({ hosts: ["localhost"], into: server }).serial.toString("hex");
-  await repaired;
-  assert.equal(await serialNow(), third);
-
-  const revoked = reread();
+  assert(await isShown(replaced));
+  const repaired = replace();
+  await until("the repaired files are read", () => isShown(repaired));
 
   writeFileSync(crlFile, readFileSync(clients.revoke([client.serial])));
-  await revoked;
-  assert.equal(await ask({ port: port!, ca, ...identity, ALPNProtocols: ["h2"] }), "closed");
+  const answer = (): Promise<string> => ask({ port: port!, ca, ...identity, ALPNProtocols: ["h2"] });
+  await until("the client is not let in any more", async () => (await answer()) === "closed");
   assert.equal((await http2On(before, "/page")).status, 200);
   before.destroy();
 });
@@ -359,7 +354,7 @@ test("tls: unfinished handshakes are bounded and end, honest clients get in", as
   using pki = new TestPki();
   const authority = pki.authority("server authority");
   const server = authority.issue({ hosts: ["localhost", "127.0.0.1"] });
-  const limits = { handshakesMax: 40, handshakesPerAddressMax: 30, handshakeTimeoutMs: 700 };
+  const limits = { handshakesMax: 40, handshakesPerAddressMax: 30, handshakeTimeoutMs: 3_000 };
   await using open = openDoor({ limits, tlsOptions: server });
   const { port, url } = await open.listen("https://127.0.0.1:0");
   // Half of them say nothing, half begin a handshake and stop.

@@ -176,6 +176,7 @@ async function main([plainPort = "", tlsPort = "", wanted = ""]: readonly string
     console.log(JSON.stringify(Object.fromEntries(connections)));
     process.exit(0);
   });
+  console.log("ready");
   const all = [...http2Attacks, ...Object.entries(rawAttacks)].filter(([name]) => name.includes(wanted));
   await Promise.all(
     all.map(async ([name, attacker]) => {

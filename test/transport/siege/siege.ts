@@ -25,6 +25,7 @@ export interface SiegeReport {
 }
 
 const attackersProgram = fileURLToPath(new URL("./attackers.js", import.meta.url));
+const readyLine = "ready\n";
 const largeKeys = 30;
 
 /** Attackers and member share the machine's cores, so honest clients may wait; they must be served all the same. */
@@ -59,7 +60,7 @@ export async function siege(durationMs: number): Promise<SiegeReport> {
     const before = memoryOf(member);
     const filesBefore = await openFilesOf(endpoints[0]!);
     const linesBefore = member.logLineCount;
-    const attackers = startAttackers(plainPort!, tlsPort!);
+    const attackers = await startAttackers(plainPort!, tlsPort!);
     const memory = watchMemory(member);
     await live(honest, durationMs);
     const most = memory.stop();
@@ -151,7 +152,11 @@ function watchMemory(member: ServerUnderTest): { stop(): number } {
   };
 }
 
-function startAttackers(plainPort: number, tlsPort: number): { stop(): Promise<ReadonlyMap<string, number>> } {
+/** Starts the attackers. `stop` resolves with the connections that each attack made. */
+async function startAttackers(
+  plainPort: number,
+  tlsPort: number,
+): Promise<{ stop(): Promise<ReadonlyMap<string, number>> }> {
   const child = spawn(process.execPath, [attackersProgram, String(plainPort), String(tlsPort)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -160,11 +165,13 @@ function startAttackers(plainPort: number, tlsPort: number): { stop(): Promise<R
     output += text;
   });
   const ended = new Promise((resolve) => child.once("close", resolve));
+  // Before that, the signal that ends them would find nobody who answers it.
+  await until("the attackers are ready", () => output.startsWith(readyLine));
   return {
     async stop() {
       child.kill("SIGTERM");
       await ended;
-      return new Map(Object.entries(JSON.parse(output) as { readonly [name: string]: number }));
+      return new Map(Object.entries(JSON.parse(output.slice(readyLine.length)) as { readonly [name: string]: number }));
     },
   };
 }
