@@ -132,10 +132,10 @@ test("a lease is lost for good when a keepalive is answered by another cluster",
     });
     server.on("/etcdserverpb.Lease/LeaseGrant", (call) =>
       call.answer(
-        LeaseGrantResponse.encode(LeaseGrantResponse.fromPartial({ header: server.header, ID: 5n, TTL: 4n })).finish(),
+        LeaseGrantResponse.encode(LeaseGrantResponse.fromPartial({ header: server.header, ID: 5n, TTL: 12n })).finish(),
       ),
     );
-    const lease = await client.lease.open({ ttl: "4s" });
+    const lease = await client.lease.open({ ttl: "12s" });
     await until("it is lost", () => lease.state === "lost");
     assert.equal(lease.lost?.reason, "guard");
     assert(lease.lost?.cause instanceof GuardError);

@@ -6,6 +6,8 @@ import { type ServerUnderTest, type StartOptions, type Target, targets } from ".
 /** Short elections, so that servers start fast and leases of 1 s are granted. */
 export const fastArgs = ["--heartbeat-interval", "10", "--election-timeout", "100"] as const;
 export const fastClient = { electionTimeout: 100 } as const;
+/** A server that is not scheduled for a while is not gone. Tests of silence set their own. */
+export const patient = { connectTimeout: "20s", liveness: { probeAfter: "15s", deadAfter: "30s" } } as const;
 
 export interface World {
   readonly target: Target;
@@ -43,7 +45,12 @@ export function eachTarget(
           return server;
         },
         async connect(clientOptions = {}) {
-          const client = await connect({ endpoints: this.server.endpoint, ...fastClient, ...clientOptions });
+          const client = await connect({
+            endpoints: this.server.endpoint,
+            ...fastClient,
+            ...patient,
+            ...clientOptions,
+          });
           clients.push(client);
           return client;
         },

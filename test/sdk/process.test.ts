@@ -21,7 +21,7 @@ const sdkUrl = pathToFileURL(join(repositoryRoot, "dist", "sdk", "index.js")).hr
 function run(program: string, endpoint: string): { readonly status: number | null; readonly stdout: string } {
   const source = `import { connect } from ${JSON.stringify(sdkUrl)};\nconst endpoint = ${JSON.stringify(endpoint)};\n${program}`;
   // A program that never ends is ended here; its status is then null, which fails the test.
-  const options = { encoding: "utf8", timeout: 20_000, killSignal: "SIGKILL" } as const;
+  const options = { encoding: "utf8", timeout: 60_000, killSignal: "SIGKILL" } as const;
   const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", source], options);
   return { status, stdout: stdout + stderr };
 }
@@ -61,7 +61,7 @@ eachTarget((world) => {
     const { endpoint } = world.server;
     const idle = run(
       `const client = await connect({ endpoints: endpoint, electionTimeout: 100 });
-       const lease = await client.lease.open({ ttl: "5s" });
+       const lease = await client.lease.open({ ttl: "60s" });
        const view = client.collection({ prefix: "x/" });
        await view.ready;
        const watch = client.watch("x").unref();
@@ -114,7 +114,7 @@ eachTarget((world) => {
            const lease = await client.lease.open({ ttl: "60s" });
            console.log(lease.id.toString());
          } finally {
-           await client.close();
+           await client.close({ timeout: "60s" });
          }
        })();`,
       world.server.endpoint,
@@ -142,7 +142,7 @@ eachTarget((world) => {
       await rejection(client.kv.get("a", { revision: 1_000_000n }));
       await using watch = client.watch({ prefix });
       await watch.ready;
-      const lease = await client.lease.open({ ttl: "3s" });
+      const lease = await client.lease.open({ ttl: "9s" });
       await until("it has been renewed", () =>
         (seen["lease"] as LeaseDiagnostics[]).some(({ event }) => event === "renew"),
       );
