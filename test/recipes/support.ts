@@ -19,8 +19,7 @@ export interface ProxiedClient extends AsyncDisposable {
   readonly proxy: TcpProxy;
 }
 
-/** For tests in which a member that is slow to answer must not be taken for a silent one. */
-export const patient = { liveness: { probeAfter: "15s", deadAfter: "30s" } } as const;
+export { patient } from "../sdk/harness.ts";
 
 /** Connects through a proxy. Silence is noticed fast, so that tests of broken networks need not wait. */
 export async function connectThroughProxy(world: World, options: Partial<ClientOptions> = {}): Promise<ProxiedClient> {
