@@ -7,7 +7,8 @@ import { TcpProxy } from "../support/tcp-proxy.ts";
 
 /**
  * Runs `define` once per server there is. The tests of a file run beside one another, since most of them wait for time
- * to pass; so a test must not stop the server or the event loop, unless it says `isAlone`.
+ * to pass; so a test must not stop the server or the event loop, unless it says `isAlone`. It must not compact either:
+ * who begins to watch beside it would miss what is forgotten.
  */
 export function eachTarget(define: (world: World) => void, { isAlone = false } = {}): void {
   describe("recipes", { concurrency: !isAlone }, () => eachServer(define, { isConcurrent: !isAlone }));
