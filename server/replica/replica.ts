@@ -441,6 +441,8 @@ export class Replica {
     const { backend, log, catchUpEntries } = this.#options;
     this.#storeInUseBytes = backend.sizeBytes().inUse;
     this.#applyLoop.resume();
+    // The last flush, when everything closes, leaves the files to the next life: an end should be quick.
+    if (this.#isClosed) return;
     log.release(index - catchUpEntries).catch((error: unknown) => this.fail(error));
   }
 

@@ -244,19 +244,15 @@ function isSameFrom(log: LogStore, content: string, model: LogModel): boolean {
   );
 }
 
-async function runTrials(seed: number): Promise<void> {
+test("random saves, slow disks, releases and crashes leave what a plain array says", async (t) => {
+  const seed = seedFromEnvironment();
+  t.diagnostic(`QUORATE_SEED=${seed}`);
   for (let round = 0; round < 25; round++) {
     const trial = new LogTrial(createRandom(seed).fork(`round ${round}`));
     await trial.open();
     for (let step = 0; step < 200; step++) await trial.step();
     await trial.finish();
   }
-}
-
-test("random saves, slow disks, releases and crashes leave what a plain array says", async (t) => {
-  const seed = seedFromEnvironment();
-  t.diagnostic(`QUORATE_SEED=${seed}`);
-  await runTrials(seed);
 });
 
 test("entries that arrive while a frame is written are found in their own frame", async () => {
